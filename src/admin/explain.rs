@@ -30,6 +30,9 @@ pub(super) const MOST_FIELDS: usize = 200;
 /// The longest method and the longest name of a field of it, in bytes.
 pub(super) const LONGEST_TOKEN: usize = 256;
 
+/// The longest body that is taken for one that comes with its head, in bytes: about a packet.
+const WITH_HEAD: u64 = 1024;
+
 /// What would become of a request if it came now, and why: from the functions that decide. Nothing is
 /// sent, and no later decision is changed.
 #[utoipa::path(post, path = "/v1/explain", tag = "traffic", request_body = wire::Explain,
@@ -200,6 +203,15 @@ impl Request {
         Ok(Request { method, uri, target, scheme, fields: map, client })
     }
 
+    /// Whether its body comes with its head: it may where its end is known, and small ones do.
+    fn upload(&self) -> Upload {
+        let is_chunked = self.fields.contains_key(header::TRANSFER_ENCODING);
+        let length =
+            self.fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        if is_chunked || length > WITH_HEAD { Upload::ToCome } else { Upload::Done }
+    }
+
     fn explain(&self, snapshot: &Snapshot, clock: &Clock) -> Explanation {
         let head = Head {
             method: &self.method,
@@ -207,7 +219,7 @@ impl Request {
             version: Version::HTTP_11,
             view: (&self.fields).into(),
             raw: b"",
-            upload: Upload::Done,
+            upload: self.upload(),
         };
         let (now, peer) = (clock.now(), Peer::new(self.client, self.scheme, clock.now()));
         explain(snapshot, &head, &peer, snapshot.moment(now), &mut clock.draws())
@@ -328,3 +340,6 @@ fn upstream_of(snapshot: &Snapshot, choice: &Choice) -> String {
     let pool = pool_of(snapshot, (choice.service, choice.pool));
     pool.members.list()[choice.member].upstream.name.to_string()
 }
+
+#[cfg(test)]
+mod tests;

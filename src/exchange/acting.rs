@@ -58,6 +58,7 @@ impl Exchange {
         let snapshot = self.snapshot.clone();
         let Some(found) = snapshot.route(&incoming.facts()) else { return Ok(None) };
         let way = Way::of(&snapshot, &found);
+        self.noted.came_by(&found);
         if way.is_plain() {
             return Ok(Some(found));
         }
@@ -66,7 +67,6 @@ impl Exchange {
             (Some(actions), None) if actions.redirect.is_some() => (Some(Own::Redirect), None),
             (_, None) => (Some(Own::Answer), None),
         };
-        (self.noted.route, self.noted.route_place) = (Some(found.nth), Some(found.place));
         match way.bar(&snapshot, incoming, &found) {
             Some(cause) => Err(Box::new(self.answer(cause, &incoming.fields))),
             None => Ok(Some(found)),

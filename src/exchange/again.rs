@@ -159,6 +159,7 @@ impl Exchange {
             Retry::StandIn => {
                 service.state.fallbacks.pool.fetch_add(1, Ordering::Relaxed);
                 self.pool = Some((to.service, to.pool));
+                self.noted.by = Some(to.by);
                 self.tried.clear();
                 self.attempts += 1;
             }

@@ -139,6 +139,11 @@ impl Exchange {
     /// Decides where the request goes and takes a place there.
     pub(super) fn place(&mut self, facts: &Facts<'_>, asks: Asks<'_>) -> Result<(), Refusal> {
         let is_later = self.has_waited || asks.doubtful;
+        // Whom its pool refused belongs to it all the same: a client without a cohort is drawn as before.
+        match asks.doubtful {
+            true => self.draws = self.first_draws.clone(),
+            false => self.first_draws = self.draws.clone(),
+        }
         let now = if is_later { self.now() } else { self.started };
         let chosen = self.snapshot.choose(facts, asks, now, &mut self.draws);
         if let Err(refusal) = &chosen {

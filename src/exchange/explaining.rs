@@ -154,26 +154,28 @@ fn by_service(
         found: Some(found),
         ..Asks::default()
     };
+    let before = draws.clone();
     let explained = snapshot.explain(&incoming.facts(), asks, now, draws);
     let (waits, instead) = match explained.chosen {
         Ok(_) => (false, None),
         Err(refusal) => (
             may_wait(snapshot, &refusal, asks.upload, now),
-            instead_of(snapshot, incoming, refusal, asks, now, draws),
+            instead_of(snapshot, incoming, refusal, asks, now, (draws, before)),
         ),
     };
     End::Decided { explained: Box::new(explained), waits, instead }
 }
 
 /// What a refused request gets, in the order of `fall_back.rs`: the stable pool for a canary's, the pool
-/// that stands in, the service's own answer, and only then somebody who is not well.
+/// that stands in, the service's own answer, and only then somebody who is not well. Its pool was decided
+/// by the draws of `before`.
 fn instead_of(
     snapshot: &Snapshot,
     incoming: &Incoming<'_>,
     refusal: Refusal,
     asks: Asks<'_>,
     now: Moment,
-    draws: &mut Draws,
+    (draws, mut before): (&mut Draws, Draws),
 ) -> Option<Instead> {
     let is_out = matches!(refusal.why, Why::NoUpstream | Why::Open);
     let from = refusal.unmade(incoming.head.method, asks.upload).filter(|_| is_out)?;
@@ -192,7 +194,7 @@ fn instead_of(
         return None;
     }
     let asks = Asks { doubtful: true, tries: Tries::default(), ..asks };
-    snapshot.choose(&facts, asks, now, draws).ok().map(Instead::Asked)
+    snapshot.choose(&facts, asks, now, &mut before).ok().map(Instead::Asked)
 }
 
 /// The status of an answer to who asks that we pass nothing on.

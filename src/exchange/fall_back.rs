@@ -86,12 +86,10 @@ impl Exchange {
                 let asks = Asks { doubtful: true, upload: self.upload, ..Asks::default() };
                 let is_asked =
                     service.stability.fallback.is_any() && self.place(facts, asks).is_ok();
-                if !is_asked || self.pool != Some(at) {
-                    self.count_refusal(facts, at);
-                }
                 if is_asked {
                     return None;
                 }
+                self.count_refusal(facts, at);
             }
             Why::Full | Why::PoolFull => drop(service.state.shed.fetch_add(1, Ordering::Relaxed)),
             _ => {}

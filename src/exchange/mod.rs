@@ -88,6 +88,8 @@ pub struct Exchange {
     published: Arc<Published>,
     snapshot: Arc<Snapshot>,
     draws: Draws,
+    /// Those by which its pool was decided first.
+    first_draws: Draws,
     started: Moment,
     /// When the time for attempts and for a place began: with the request, or with the end of a hold.
     let_in: Moment,
@@ -238,10 +240,12 @@ impl Exchange {
     pub fn open(clock: Clock, published: Arc<Published>, reader: Arc<dyn Reader>) -> Exchange {
         let snapshot = published.load();
         let started = snapshot.moment(clock.now());
+        let draws = clock.draws();
         Exchange {
             started,
             let_in: started,
-            draws: clock.draws(),
+            first_draws: draws.clone(),
+            draws,
             clock,
             snapshot,
             published,
@@ -406,6 +410,7 @@ impl Exchange {
         let refusal = snapshot.refuse_by_rate(&facts, found, self.started, tell)?;
         // Nothing that its pool did.
         self.closed = Some(refusal.service);
+        self.noted.came_by(&refusal.found);
         Some(self.answer(Cause::RateLimited, &incoming.fields).with_limit(&quota(&refusal)))
     }
 

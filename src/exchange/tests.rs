@@ -181,6 +181,7 @@ pub(super) fn names(exchange: &Exchange) -> (&str, &str, &str) {
 
 thread_local! {
     static PASSED: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
+    static DRAWN: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     static BEGAN: Instant = Instant::now();
 }
 

@@ -295,6 +295,32 @@ impl Cause {
 }
 
 impl BadRequest {
+    /// All rules, in the order of [`Cause::REASONS`].
+    pub const ALL: [BadRequest; 22] = [
+        BadRequest::NoHost,
+        BadRequest::Host,
+        BadRequest::FieldName,
+        BadRequest::FieldValue,
+        BadRequest::ContentLength,
+        BadRequest::TwoFramings,
+        BadRequest::TransferEncoding,
+        BadRequest::Path,
+        BadRequest::EncodedPath,
+        BadRequest::Target,
+        BadRequest::Tls,
+        BadRequest::ProxyHeader,
+        BadRequest::Http2,
+        BadRequest::Http1,
+        BadRequest::Version,
+        BadRequest::Connect,
+        BadRequest::Trace,
+        BadRequest::Malformed,
+        BadRequest::HeaderTooLarge,
+        BadRequest::TargetTooLong,
+        BadRequest::Expectation,
+        BadRequest::Misdirected,
+    ];
+
     /// Its name for logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -371,31 +397,6 @@ mod tests {
 
     #[test]
     fn each_reason_for_an_answer_of_ours_is_counted_and_there_is_no_other() {
-        use BadRequest::*;
-        let rules = [
-            NoHost,
-            Host,
-            FieldName,
-            FieldValue,
-            ContentLength,
-            TwoFramings,
-            TransferEncoding,
-            Path,
-            EncodedPath,
-            Target,
-            Tls,
-            ProxyHeader,
-            Http2,
-            Http1,
-            Version,
-            Connect,
-            Trace,
-            Malformed,
-            HeaderTooLarge,
-            TargetTooLong,
-            Expectation,
-            Misdirected,
-        ];
         let others = [
             Cause::NoRoute,
             Cause::Denied,
@@ -419,7 +420,7 @@ mod tests {
             Cause::Exhausted,
             Cause::Internal,
         ];
-        let causes = rules.map(Cause::BadRequest).into_iter().chain(others);
+        let causes = BadRequest::ALL.map(Cause::BadRequest).into_iter().chain(others);
         let reasons: Vec<_> = causes
             .map(|cause| {
                 assert!(!cause.row().upstream_at_fault, "{cause:?}");

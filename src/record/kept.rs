@@ -13,6 +13,7 @@ use http::Version;
 use super::{Own, Record};
 use crate::balance::NotTaken;
 use crate::clock::{Moment, WallTime};
+use crate::http::failure::Cause;
 use crate::snapshot::{By, Snapshot};
 use crate::split::Cohort;
 
@@ -41,7 +42,8 @@ pub struct Kept {
     pub client: Option<IpAddr>,
     /// What the client was told.
     pub status: Option<u16>,
-    /// Why it has no upstream's answer, as the table of causes names it; empty if it has one.
+    /// Why it has no upstream's answer, as the table of causes names it, or which rule of HTTP it breaks;
+    /// empty if it has one.
     pub cause: String,
     /// From the end of its head to the end of its answer, but for the time it waited in line.
     pub duration: Duration,
@@ -126,7 +128,7 @@ pub(crate) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8
         start(said.method.as_bytes(), LONGEST_METHOD),
         start(host, LONGEST),
         start(path, LONGEST),
-        record.cause.map_or("", |cause| cause.row().name).as_bytes(),
+        record.cause.map_or("", Cause::reason).as_bytes(),
         service.map_or(record.own.map_or("", Own::name), |service| &*service.name).as_bytes(),
         record.pool.map_or(&[][..], |(_, pool)| pool_name(pool)),
     ];
@@ -156,7 +158,7 @@ pub(crate) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8
         let texts = [
             pool_name(attempt.pool),
             upstream(attempt.pool, attempt.member),
-            attempt.cause.map_or("", |cause| cause.row().name).as_bytes(),
+            attempt.cause.map_or("", Cause::reason).as_bytes(),
         ];
         let mut numbers = Numbers::<ATTEMPT>::of(&texts);
         let (chosen, began, done) = (attempt.chosen, attempt.began, attempt.done);

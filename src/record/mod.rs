@@ -27,6 +27,7 @@ use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
 use crate::http::path::without_query;
 use crate::http::view::View;
+use crate::route::Found;
 use crate::snapshot::{By, Snapshot, Stratum, Way, client_key};
 use crate::upstream::{Outcome, StatusClass};
 
@@ -261,6 +262,11 @@ pub struct PassedOver {
 }
 
 impl Noted {
+    /// It came by this route.
+    pub fn came_by(&mut self, found: &Found) {
+        (self.route, self.route_place) = (Some(found.nth), Some(found.place));
+    }
+
     /// An attempt is over.
     pub fn tried(&mut self, attempt: Attempt) {
         if self.attempts.len() < MOST_ATTEMPTS {

@@ -26,6 +26,8 @@ pub struct RateLimits {
 pub struct RateStand<'s> {
     /// The place of its service.
     pub service: usize,
+    /// The route that it came by.
+    pub found: Found,
     /// The limit.
     pub limiter: &'s Limiter,
     /// Whether that is a route's.
@@ -134,7 +136,7 @@ impl Snapshot {
         let of_service = service.limits.service.as_ref().map(|limiter| (limiter, false));
         of_route.into_iter().chain(of_service).find_map(|(limiter, is_of_route)| {
             let grant = limiter.take(facts, &service.signer, now)?;
-            let stand = RateStand { service: place, limiter, is_of_route, grant };
+            let stand = RateStand { service: place, found, limiter, is_of_route, grant };
             if grant.is_granted && limiter.settings.told == Told::All {
                 tell(stand);
             }

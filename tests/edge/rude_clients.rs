@@ -199,7 +199,7 @@ async fn no_client_can_bring_an_upstream_into_disrepute() {
     for request in requests.as_array().unwrap() {
         let blamed = request["attempts"].as_array().unwrap().iter().find(|attempt| {
             let cause = attempt["cause"].as_str().unwrap_or_default();
-            !matches!(cause, "" | "client_gone" | "client_timeout" | "quiet" | "bad_request")
+            !matches!(cause, "" | "client_gone" | "client_timeout" | "quiet" | "malformed")
         });
         assert_eq!(blamed, None::<&Value>, "{request}");
     }

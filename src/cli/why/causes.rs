@@ -1,11 +1,11 @@
 //! What an operator can do about a cause: its name in, what it means and where to look out.
 
-use crate::http::failure::Cause;
+use crate::http::failure::{BadRequest, Cause};
 
 /// A cause as people read of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
-    /// What it means; for a rule of HTTP, whichever it was.
+    /// What it means.
     pub detail: &'static str,
     /// What to do.
     pub to_do: &'static str,
@@ -19,11 +19,16 @@ pub(super) fn told(name: &str) -> Option<Told> {
         let to_do = "see its client; `pointsman_refused_total` counts the rules";
         return Some(Told { detail, to_do });
     }
-    let row = CAUSES.iter().find(|(cause, _)| cause.row().name == name)?;
-    Some(Told { detail: row.0.row().detail, to_do: row.1 })
+    let row = CAUSES.iter().find(|(cause, _)| cause.row().name == name);
+    let Some((cause, to_do)) = row else {
+        let rule = BadRequest::ALL.into_iter().find(|rule| rule.name() == name)?;
+        let detail = Cause::BadRequest(rule).row().detail;
+        return Some(Told { detail, to_do: "see its client: the request breaks this rule" });
+    };
+    Some(Told { detail: cause.row().detail, to_do })
 }
 
-/// The name that all breaches of rules share.
+/// The name that all breaches of rules share in logs, and had in what older proxies remember.
 const BAD_REQUEST: &str = "bad_request";
 
 const CAUSES: [(Cause, &str); 30] = [
@@ -92,15 +97,12 @@ const CAUSES: [(Cause, &str); 30] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::failure::BadRequest;
 
     #[test]
     fn each_cause_that_a_request_is_remembered_with_says_what_to_do() {
         assert_eq!(Cause::BadRequest(BadRequest::Host).row().name, BAD_REQUEST);
         assert!(told(BAD_REQUEST).is_some());
-        // All reasons but the rules of HTTP, which share a name, and come first.
-        let first = Cause::REASONS.iter().position(|name| *name == "no_route").unwrap();
-        for name in &Cause::REASONS[first..] {
+        for name in &Cause::REASONS {
             assert!(told(name).is_some_and(|told| !told.to_do.is_empty()), "{name}");
         }
         let names: std::collections::BTreeSet<_> =

@@ -131,7 +131,7 @@ fn way(request: &wire::Request) -> Vec<String> {
         (Some("draw"), _) => ", by a draw: nothing in it was to recognise its client by".into(),
         (Some("override"), _) => ", which it named itself".into(),
         (Some("stand-in"), _) => ", which stands in for its own".into(),
-        (Some("shield"), _) => ", the stable pool, which shields the canary".into(),
+        (Some("shield"), _) => "; the stable pool, which shields it, was asked in its place".into(),
         (Some(other), _) => format!(", by {other}"),
         (None, _) => String::new(),
     };

@@ -55,6 +55,13 @@ retried: the upstream failed; nothing: it was tried again; see the upstream if t
 }
 
 #[test]
+fn a_shield_is_told_from_the_pool_that_it_answers_for() {
+    let shielded = picture(&request(serde_json::json!({"by": "shield", "pool": "green"})), None);
+    let told = "pool green; the stable pool, which shields it, was asked in its place.\n";
+    assert!(shielded.contains(told), "{shielded}");
+}
+
+#[test]
 fn each_cause_of_attempts_is_explained_once() {
     let causes = ["connect_error", "retried", "connect_error", "retried"];
     let attempts: Vec<_> =

@@ -205,3 +205,26 @@ fn an_attempt_elsewhere_is_told_of_the_pool_that_it_goes_to() {
     assert_eq!(head(&mut exchange, 500, &HeaderMap::new(), true), Err(Cause::Retried));
     assert_eq!(told(&exchange), ["blue"], "the stable pool shields its canary");
 }
+
+#[test]
+fn who_is_refused_on_the_way_to_a_service_has_come_by_its_route_all_the_same() {
+    let limits = "[services.shop]\nbody_limit = 3\nrate_limit = { requests = 1, per = \"1h\" }\n";
+    let routes =
+        "[[routes]]\npath_prefix = \"/a\"\nservice = \"shop\"\n[[routes]]\nservice = \"shop\"\n";
+    let one = |limits: &str, fields: &[(&'static str, &str)]| {
+        let snapshot = file(&format!("{routes}{limits}"));
+        let mut last = Ok(());
+        for _ in 0..2 {
+            let mut exchange = open(clock(), &snapshot);
+            last = admit(&mut exchange, fields);
+            let noted = &exchange.noted;
+            assert_eq!((noted.route, noted.route_place), (Some(1), Some(1)), "{last:?}");
+        }
+        last
+    };
+    let bounded = limits.replace("rate_limit", "# ");
+    assert_eq!(one(&bounded, &[("content-length", "4")]), Err(Cause::BodyTooLarge));
+    // With and without a need to know its route before.
+    assert_eq!(one(limits, &[]), Err(Cause::RateLimited));
+    assert_eq!(one(&limits.replace("body_limit", "# "), &[]), Err(Cause::RateLimited));
+}

@@ -357,6 +357,11 @@ fn what_nobody_of_a_pool_can_do_the_stand_in_is_asked_for_once() {
     assert!(fails(&mut exchange, Cause::Reset, SENT));
     assert_eq!(names(&exchange), ("shop", "green", "192.0.2.3:80"));
     assert_eq!(exchange.mark().unwrap(), "pool");
+    assert_eq!(
+        exchange.noted.by,
+        Some(By::StandIn),
+        "no longer the one that its client belongs to"
+    );
     assert_eq!(head(&mut exchange, 503, &HeaderMap::new(), true), Ok(()), "only once");
     finish(&mut exchange, Some(503));
     let fallbacks = &snapshot.services[0].state.fallbacks;
@@ -392,6 +397,28 @@ fn a_pool_that_is_open_is_stood_in_for() {
     assert_eq!(names(&exchange), ("shop", "green", "192.0.2.3:80"));
     finish(&mut exchange, Some(200));
     assert_eq!(snapshot.services[0].pools[1].state.tally.read().outcomes[1], 1);
+}
+
+#[test]
+fn a_drawn_request_stays_in_its_pool_when_only_who_is_not_well_is_left() {
+    let even = TWO_POOLS.replace("blue = 100, green = 0", "blue = 50, green = 50");
+    let fallback = "fallback.stale = { bytes = \"64KiB\" }\n[services.shop.pools]";
+    let snapshot = snapshot_of(&even.replace("[services.shop.pools]", fallback));
+    let blue = &snapshot.services[0].pools[0];
+    let now = snapshot.moment(Instant::now());
+    blue.members.list().iter().for_each(|member| member.upstream.note_refused(now));
+    blue.assess(&snapshot.services[0].stability, now);
+    let mut pools = std::collections::BTreeMap::new();
+    for seed in 0..40 {
+        DRAWN.set(seed);
+        let mut exchange = open(Clock { draw: || DRAWN.get(), ..standing() }, &snapshot);
+        admit_as(&Method::POST, &mut exchange, &[]).unwrap();
+        *pools.entry(names(&exchange).1.to_string()).or_insert(0) += 1;
+        finish(&mut exchange, Some(200));
+    }
+    assert_eq!(pools.keys().collect::<Vec<_>>(), ["blue", "green"]);
+    // Were it drawn anew, green had three of four.
+    assert!(pools["blue"] > 12, "{pools:?}");
 }
 
 #[test]

@@ -35,12 +35,18 @@ pub struct Incident {
 enum Verb {
     Open(Open),
     List(List),
+    /// Show an incident, and what happened in it.
     Show(Show),
+    /// Put something into its timeline; nobody is told.
     Note(Say),
     Update(Update),
+    /// Say that nobody is hit any more, and what did it; tells who is to be told.
     Mitigate(Say),
+    /// Close it, with what resolved it; tells who is to be told.
     Close(Say),
+    /// Name what fits what is seen, each as a command; what was changed last comes first.
     Suggest(Show),
+    /// Draft the post-mortem, as Markdown.
     Report(Show),
 }
 

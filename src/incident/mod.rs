@@ -209,8 +209,8 @@ impl Incident {
         let mut timeline = Timeline::default();
         let by = (origin.kind == OriginKind::Person).then(|| what.clone());
         let text = match origin.kind {
-            OriginKind::Person => format!("opened: {title}"),
-            _ => format!("opened by rule: {what}"),
+            OriginKind::Person => title.clone(),
+            _ => format!("by rule: {what}"),
         };
         timeline.write(Entry::said(EntryKind::Opened, now, by, &text));
         Incident {

@@ -2,7 +2,7 @@
 //! what becomes of it out.
 //!
 //! Declared once, by code as the runbooks are. An alert lives under its event's topic: what opens it and what
-//! closes it tell the state of the same thing at the same place, which a test of [`super::tests`] tries.
+//! closes it tell the state of the same thing at the same place, which a test in `tests.rs` tries.
 
 use crate::config::Severity::{self, Critical, High, Low, Medium};
 

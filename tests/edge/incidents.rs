@@ -33,7 +33,7 @@ async fn a_canary_that_is_taken_back_opens_an_incident_whose_counts_are_the_clie
          [[notify]]\nurl = \"http://{}/\"\n\
          [[routes]]\nservice = \"shop\"\n\
          [services.shop]\nsplit = {{ blue = 100, green = 0 }}\nsticky = {{ header = \"x-user\" }}\n\
-         retries.shield = false\n\
+         retries.shield = false\nbreaker = false\nejection = false\n\
          slo = {{ availability = \"99%\" }}\n\
          [services.shop.rollout]\nsteps = [20, 100]\nhold = \"1h\"\n\
          [services.shop.pools]\nblue.upstreams = [\"{}\"]\ngreen.upstreams = []\n",
